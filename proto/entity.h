@@ -142,6 +142,11 @@ struct user_prefs { /* id = the user's name; user_prefs.h */
 	struct texts calls;        /* hex: the last changes */
 };
 
+struct trust_key { /* id: what it has; trust_key.h */
+	const char *type;          /* cosign, ca, signingAuthority */
+	const char *pem;
+};
+
 struct entity; /* counted */
 struct entity *entity_ref(struct entity *entity);
 void           entity_free(struct entity *entity); /* drops a reference */

@@ -6,6 +6,7 @@
 #include "proto/entity_priv.h"
 #include "proto/glob.h"
 #include "proto/name.h"
+#include "proto/trust_key.h"
 #include "proto/user_prefs.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -8,6 +8,7 @@
 #include "proto/entity_priv.h"
 #include "proto/retention.h"
 #include "proto/tenants.h"
+#include "proto/trust_key.h"
 
 #define FIELDS_MAX 32
 

@@ -16,6 +16,7 @@
 #include "worker/settings_retention.h"
 #include "worker/settings_roots.h"
 #include "worker/settings_s3.h"
+#include "worker/trust/signers.h"
 
 #define LINT_ANNOTATIONS_MAX 100
 #define DAY_MS               (24 * 60 * 60 * INT64_C(1000))
@@ -262,6 +263,25 @@ bool settings_has_prefs(const struct worker_settings *s)
 	return s->userprefs == SWITCH_ON || (s->userprefs == SWITCH_AUTO && s->search && s->ui);
 }
 
+unsigned settings_trust(const struct worker_settings *s)
+{
+	if (!s->trust || !s->search)
+		return 0;
+	return (s->trust_cosign ? SIGNERS_BY_COSIGN : 0) | (s->trust_notation ? SIGNERS_BY_NOTATION : 0);
+}
+
+static void check_trust(const struct worker_settings *s, struct buf *warnings)
+{
+	if (s->trust && !s->search)
+		settings_wrong(&worker_settings_table, "extensions.trust.enable", warnings,
+			"is of no effect: what signatures prove is told by the search, and "
+			"extensions.search.enable is false");
+	else if (s->trust && !settings_trust(s))
+		settings_wrong(&worker_settings_table, "extensions.trust.enable", warnings,
+			"is of no effect: neither extensions.trust.cosign nor extensions.trust.notation is "
+			"true");
+}
+
 const struct setting_list *settings_lint(const struct worker_settings *s)
 {
 	return s->lint != SWITCH_OFF && s->lint_annotations.len ? &s->lint_annotations : NULL;
@@ -396,6 +416,7 @@ bool worker_settings_load(const char *file, char *const *environment, struct wor
 	check_access(&s, errors);
 	check_metrics(&s, errors);
 	check_lint(&s, errors);
+	check_trust(&s, warnings);
 	backup_settings_check(&s.backup, errors);
 	if (errors->len != before)
 		return false;

@@ -105,6 +105,7 @@ struct worker_settings {
 	struct setting_list lint_annotations;        /* settings_lint() */
 	bool search, ui;                             /* zot's extensions */
 	int userprefs;                               /* enum worker_switch; settings_has_prefs() */
+	bool trust, trust_cosign, trust_notation;    /* settings_trust() */
 	bool metrics;
 	const char *metrics_path;                    /* "/metrics" */
 	bool events;
@@ -130,6 +131,8 @@ bool settings_scrubs(const struct worker_settings *s);
 int64_t settings_scrub_every_ms(const struct worker_settings *s);
 /* Do users star and bookmark repositories. */
 bool settings_has_prefs(const struct worker_settings *s);
+/* By whose signatures images are trusted: TRUST_BY_... (worker/trust/signers.h); 0: by nobody's. */
+unsigned settings_trust(const struct worker_settings *s);
 /* What is demanded of images; NULL: nothing. */
 const struct setting_list *settings_lint(const struct worker_settings *s);
 /* file NULL: environment only. Everything that is wrong is appended to *errors, one a line; checks

@@ -27,6 +27,7 @@
 #include "s3/s3_endpoint.h"
 #include "worker/accounts/own_keys.h"
 #include "worker/accounts/own_prefs.h"
+#include "worker/accounts/own_trust.h"
 #include "worker/accounts/prefs.h"
 #include "worker/auth/auth_new.h"
 #include "worker/auth/peer_guard.h"
@@ -58,6 +59,7 @@
 #include "worker/storage/spool.h"
 #include "worker/storage/store.h"
 #include "worker/storage/store_roots.h"
+#include "worker/trust/signers.h"
 #include "worker/worker_stats.h"
 
 #define LOOPS_MAX      256
@@ -330,6 +332,15 @@ static bool open_prefs(struct worker *worker, struct error *err)
 	return true;
 }
 
+/* Keys of who signs images, where no leaders have them. */
+static bool open_trust(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+
+	return !settings_trust(s) || s->mode == MODE_WORKER ||
+	       own_trust_open(&worker->front.own_trust, s->data, err) || error_add(err, "extensions.trust");
+}
+
 /* Who may come in, how often, and where it is written down. */
 static bool open_access(struct worker *worker, struct error *err)
 {
@@ -354,7 +365,7 @@ static bool open_access(struct worker *worker, struct error *err)
 	worker->front.challenges = front_refused_few();
 	worker->front.rate_limit = rate_limit_new();
 	rate_limit_set(worker->front.rate_limit, &s->rate_rules);
-	if (!open_own_keys(worker, &auth, err) || !open_prefs(worker, err))
+	if (!open_own_keys(worker, &auth, err) || !open_prefs(worker, err) || !open_trust(worker, err))
 		return false;
 	return proxies_new(&worker->front.proxies, s->trusted_proxies.at, s->trusted_proxies.len, err) &&
 	       auth_new(&worker->front.auth, &auth, err) &&
@@ -452,13 +463,30 @@ static void wake_metadata(void *arg)
 	metadata_chore_wake(worker->front.chores, worker->front.metadata);
 }
 
+static struct state *trust_keys(void *arg)
+{
+	const struct worker *worker = arg;
+	struct snapshot *snapshot;
+	struct state *state;
+
+	if (worker->front.own_trust)
+		return own_trust_state(worker->front.own_trust);
+	snapshot = cluster_snapshot(worker->front.cluster);
+	state = state_ref(snapshot->state);
+	snapshot_free(snapshot);
+	return state;
+}
+
 static void open_metadata(struct worker *worker)
 {
 	const struct metadata_settings settings = { .registry = worker->front.registry,
 		.data = worker->settings->data,
 		.ring = ring_of,
 		.owns = owns,
-		.arg = worker->front.cluster };
+		.arg = worker->front.cluster,
+		.trust_by = settings_trust(worker->settings),
+		.trust_keys = trust_keys,
+		.trust_arg = worker };
 
 	if (!worker->settings->search)
 		return;
@@ -479,6 +507,8 @@ static void tell_front(struct worker *worker)
 	front->channels_off = !s->peer_channel;
 	front->extensions = (struct extensions){ .search = s->search,
 		.userprefs = front->prefs,
+		.cosign = settings_trust(s) & SIGNERS_BY_COSIGN,
+		.notation = settings_trust(s) & SIGNERS_BY_NOTATION,
 		.passwords = s->htpasswd || s->mode == MODE_WORKER,
 		.apikeys = s->apikey || s->mode == MODE_WORKER };
 	front->metrics_path = s->metrics ? s->metrics_path : NULL;
@@ -837,6 +867,7 @@ static void close_process(struct worker_process *process)
 	own_keys_free(worker->front.own_keys);
 	prefs_free(worker->front.prefs);
 	own_prefs_free(worker->front.own_prefs);
+	own_trust_free(worker->front.own_trust);
 	peer_guard_free(worker->front.state_guard);
 	rate_limit_free(worker->front.rate_limit);
 	proxies_free(worker->front.proxies);

@@ -78,6 +78,7 @@ struct http_response *backup_serve(void *job);    /* api/backup.c */
 struct http_response *self_keys(void *job);       /* api/self.c */
 struct http_response *self_usage(void *job);
 struct http_response *self_prefs(void *job);      /* api/self_prefs.c */
+struct http_response *self_trust(void *job);      /* api/self_trust.c */
 struct http_response *access_serve(void *job);    /* api/access.c */
 struct http_response *audit_serve(void *job);     /* api/audit.c */
 struct http_response *openapi_serve(void *job);   /* api/openapi.c */
@@ -85,5 +86,5 @@ struct http_response *openapi_serve(void *job);   /* api/openapi.c */
 /* What is said of each row, beside its function (api/describe.h). */
 extern const struct route_about about_livez[], about_readyz[], about_metrics[], about_state[], about_report[], about_members[], about_backup[],
 	about_export[], about_import[], about_usage[], about_audit[], about_access[], about_bulk[], about_template[], about_entities[],
-	about_openapi[], about_self_keys[], about_self_usage[], about_self_prefs[], about_session[], about_figures[], about_ring[], about_rescue[], about_live[],
+	about_openapi[], about_self_keys[], about_self_usage[], about_self_prefs[], about_self_trust[], about_session[], about_figures[], about_ring[], about_rescue[], about_live[],
 	about_pages[], about_assets[], about_chores[];

@@ -32,6 +32,7 @@
 #include "leader/waiting.h"
 #include "proto/chore_view.h"
 #include "proto/own_key.h"
+#include "proto/trust_key.h"
 
 #define ADMIN_BODY_MAX (2 * (size_t)ENTITY_BYTES_MAX)
 #define SELF_BODY_MAX  CHORE_ORDER_BODY_MAX /* of what is all in the query */
@@ -203,6 +204,14 @@ static const struct route rows[] = {
 		.body_max = SELF_BODY_MAX,
 		.about = about_self_prefs,
 		.job_f = self_prefs },
+	{ .operation = "self_trust",
+		.path = "/api/cluster/self/trust",
+		.methods = ROUTE_M(PUT) | ROUTE_M(DELETE),
+		.kind = ROUTE_JOB,
+		.authorise = by_worker,
+		.body_max = TRUST_BODY_MAX,
+		.about = about_self_trust,
+		.job_f = self_trust },
 	{ .operation = "members",
 		.path = "/api/cluster/members*",
 		.methods = ROUTE_READS | ROUTE_M(DELETE) | ROUTE_M(POST),

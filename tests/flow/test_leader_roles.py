@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = "a long password"
 ROLES = {"ann": ["admin"], "rita": ["reader"], "kim": ["key-manager:dev"], "bob": []}
 NAMES = ("user", "users", "apikey", "apikeys", "policy", "policies", "settings", "ring", "rings", "worker", "workers", "group", "groups", "admin_policy", "admin_policies", "drain", "drains", "sessionkey", "sessionkeys",
-         "repository", "repositories", "star", "stars", "bookmark", "bookmarks")
+         "repository", "repositories", "star", "stars", "bookmark", "bookmarks", "trust")
 # Nobody writes them by hand.
 READ_ONLY = ("ring", "rings", "drain", "drains", "sessionkey", "sessionkeys")
 # a: admin, r: reader, k: key manager, w: worker, *: whoever asks
@@ -30,6 +30,7 @@ TABLE = {
     "api/cluster/self/apikey": {"GET": "w", "POST": "w", "DELETE": "w"},
     "api/cluster/self/usage": {"GET": "w"},
     "api/cluster/self/prefs": {"PUT": "w"},
+    "api/cluster/self/trust": {"PUT": "w", "DELETE": "w"},
     "api/cluster/members": {"GET": "ar", "DELETE": "a", "POST": "aw"},  # a worker about itself: test_leader_live.py
     "api/cluster/chores": {"POST": "a"},
     "api/cluster/figures": {"GET": "ar"},

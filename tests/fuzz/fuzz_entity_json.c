@@ -6,7 +6,8 @@
 #include "proto/entity.h"
 
 static const char *const ids[] = { "alice", "zak_12345678", "team/**", "cluster", "ring", "zot-worker-1",
-	"developers", "admin", "session", "zot-worker-1", "team/**", "alice", "alice" };
+	"developers", "admin", "session", "zot-worker-1", "team/**", "alice", "alice",
+	"cosign-0000000000000000000000000000000000000000000000000000000000000000" };
 _Static_assert(sizeof(ids) / sizeof(ids[0]) == ENTITY_KINDS, "an id of each kind");
 
 static void survives(const struct entity *entity)

@@ -37,6 +37,7 @@ struct metadata;
 struct moves;
 struct own_keys;
 struct own_prefs;
+struct own_trust;
 struct peer_guard;
 struct prefs;
 struct proxies;
@@ -79,6 +80,7 @@ struct front {
 	struct peer_guard *state_guard; /* of GET /cluster/state; NULL: there is no such state */
 	struct own_keys *own_keys; /* of users, where no leaders have them; NULL: none */
 	struct own_prefs *own_prefs; /* stars and bookmarks, the same; NULL: the leaders', or none */
+	struct own_trust *own_trust; /* keys of who signs images; NULL: the leaders', or extensions.trust is off */
 	struct prefs *prefs;   /* all that are to be seen here; NULL: extensions.userprefs is off */
 	_Atomic int64_t prefs_kept_ms; /* own ones of users who are gone were looked for */
 	struct moves *moves; /* of repositories, where each worker's storage is its own; NULL: none */

@@ -7,6 +7,7 @@
 #include "proto/chore_view.h"
 #include "proto/own_key.h"
 #include "proto/state_token.h"
+#include "proto/trust_key.h"
 #include "worker/auth/identity.h"
 #include "worker/auth/rights.h"
 #include "worker/cluster/channel_spread.h"
@@ -137,6 +138,22 @@ static const struct route rows[] = {
 		.place = OCI_PLACE_OWNER,
 		.body_max = PREFS_BODY_MAX,
 		.stream_f = pages_prefs },
+	{ .operation = "cosign",
+		.path = EXTENSION_PATH("cosign"),
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_EXTENSION | OCI_AUDITED,
+		.authorise = pages_by_admin,
+		.body_max = TRUST_BODY_MAX,
+		.stream_f = pages_trust },
+	{ .operation = "notation",
+		.path = EXTENSION_PATH("notation"),
+		.methods = ROUTE_READS | ROUTE_M(POST) | ROUTE_M(DELETE),
+		.kind = ROUTE_STREAM,
+		.flags = OCI_EXTENSION | OCI_AUDITED,
+		.authorise = pages_by_admin,
+		.body_max = TRUST_BODY_MAX,
+		.stream_f = pages_trust },
 	{ .operation = "mgmt",
 		.path = EXTENSION_PATH("mgmt"),
 		.methods = ROUTE_READS,

@@ -38,6 +38,8 @@ struct http_response;
 void pages_allow_sites(struct http_response *response, const char *methods);
 /* A user's stars and bookmarks (prefs_page.c). */
 route_stream_f pages_prefs;
+/* Keys and certificates by which signatures of images count: administrators (trust_page.c). */
+route_stream_f pages_trust;
 /* What runs here, and how it is begun and ended: administrators (chores_page.c). */
 route_authorise_f pages_by_admin;
 route_stream_f pages_chores;

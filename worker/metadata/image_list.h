@@ -39,6 +39,7 @@ struct list_repository {
 	int64_t weighed_ms;       /* clock_ms() when `size` was found; 0: in another process */
 	uint64_t ring, walk;      /* the owner's: whose it is was asked at this ring; a walk has seen it */
 	bool is_ours;
+	int64_t judged;           /* its signatures were looked at with the keys of this stamp; 0: not since the list was made */
 	uint64_t asked;               /* the question that it was looked at for, and what came out */
 	bool may_see;
 };

@@ -42,6 +42,8 @@ void metadata_free(struct metadata *md)
 		return;
 	sqlite_free(md->db);
 	image_list_free(md->list);
+	signers_free(md->trust);
+	state_free(md->trust_of);
 	map_free(md->due);
 	lock_fini(&md->deriving);
 	lock_fini(&md->lock);
@@ -124,6 +126,26 @@ struct work {
 	bool over;
 };
 
+/* Derived, and its signatures looked at. */
+static enum derived bring(
+	struct metadata *md, struct str name, size_t most, const struct pace *pace, struct error *err)
+{
+	enum derived how = metadata_derive(md, name, most, pace, err), judged;
+
+	if (how != DERIVED && how != DERIVED_NOTHING)
+		return how;
+	judged = metadata_judge(md, name, most, pace, err);
+	return judged == DERIVED_NOTHING ? how : judged;
+}
+
+static void note_failed(struct work *work, struct str name, const struct error *why)
+{
+	__atomic_add_fetch(&work->md->counts.failures, 1, __ATOMIC_RELAXED);
+	if (!map_len(work->failed))
+		work->first = *why;
+	(void)map_put(work->failed, name, work);
+}
+
 static void derive_one(struct work *work, struct str name)
 {
 	uint64_t *counted = &work->md->counts.manifests, before;
@@ -134,7 +156,7 @@ static void derive_one(struct work *work, struct str name)
 	/* For each anew, so that a question need not wait for all. */
 	lock_take(&work->md->deriving);
 	before = __atomic_load_n(counted, __ATOMIC_RELAXED);
-	how = metadata_derive(work->md, name, 0, work->pace, &why);
+	how = bring(work->md, name, 0, work->pace, &why);
 	work->done.manifests += __atomic_load_n(counted, __ATOMIC_RELAXED) - before;
 	lock_drop(&work->md->deriving);
 	switch (how) {
@@ -151,10 +173,7 @@ static void derive_one(struct work *work, struct str name)
 		work->over = true;
 		break;
 	case DERIVED_FAILED:
-		__atomic_add_fetch(&work->md->counts.failures, 1, __ATOMIC_RELAXED);
-		if (!map_len(work->failed))
-			work->first = why;
-		(void)map_put(work->failed, name, work);
+		note_failed(work, name, &why);
 		break;
 	}
 }
@@ -308,6 +327,71 @@ bool metadata_is_whole(struct metadata *md)
 	return whole;
 }
 
+/* Other keys count: all signatures are looked at again, those of one repository after another. */
+
+static int64_t stamp_now(struct metadata *md)
+{
+	const struct signers *trust;
+	int64_t stamp;
+
+	if (!md->settings.trust_by)
+		return 0;
+	lock_take(&md->deriving);
+	trust = metadata_trust(md);
+	stamp = signers_stamp(trust);
+	lock_drop(&md->deriving);
+	return stamp;
+}
+
+static char *find_unjudged(struct metadata *md, int64_t stamp, size_t *at)
+{
+	char *name = NULL;
+
+	lock_take(&md->lock);
+	for (; !name && *at < image_list_len(md->list); (*at)++) {
+		const struct list_repository *one = image_list_at(md->list, *at);
+
+		if (one->judged != stamp)
+			name = check_strdup(one->name);
+	}
+	lock_drop(&md->lock);
+	return name;
+}
+
+/* Nothing is derived, so no index is read for it. */
+static void judge_one(struct work *work, struct str name)
+{
+	struct metadata *md = work->md;
+	struct error why = { .text = "" };
+	enum derived how;
+
+	if (!metadata_owns(md, name))
+		return;
+	lock_take(&md->deriving);
+	how = metadata_judge(md, name, 0, work->pace, &why);
+	lock_drop(&md->deriving);
+	work->over |= how == DERIVED_PART;
+	if (how == DERIVED_FAILED)
+		note_failed(work, name, &why);
+}
+
+static void judge_all(struct work *work)
+{
+	struct metadata *md = work->md;
+	int64_t stamp = stamp_now(md);
+	size_t at = 0;
+	char *name;
+
+	if (stamp == md->judged_all)
+		return;
+	while (may_go_on(work) && (name = find_unjudged(md, stamp, &at)) != NULL) {
+		judge_one(work, str_of(name));
+		free(name);
+	}
+	if (!work->over)
+		md->judged_all = stamp;
+}
+
 static void keep_failed(struct work *work)
 {
 	struct str name;
@@ -349,6 +433,8 @@ bool metadata_work(struct metadata *md, const struct pace *pace, struct metadata
 		derive_due(&work);
 	ok = ok && walk(&work, err);
 	if (ok && !work.over)
+		judge_all(&work);
+	if (ok && !work.over)
 		derive_due(&work);
 	keep_failed(&work);
 	note_time(md, began_us);
@@ -368,7 +454,7 @@ void metadata_freshen(struct metadata *md, struct str name)
 		return;
 	ready = is_ready(md, &ignored);
 	if (ready)
-		(void)metadata_derive(md, name, METADATA_SOON_MANIFESTS, NULL, &ignored);
+		(void)bring(md, name, METADATA_SOON_MANIFESTS, NULL, &ignored);
 	lock_drop(&md->deriving);
 }
 

@@ -42,13 +42,14 @@
 struct metadata;
 struct pace;
 struct registry;
+struct state;
 
 /* ---- records: texts end with a NUL and are never NULL, "" where nothing is known; times are ms since 1970, 0: not known ---- */
 
 struct metadata_signature {
 	const char *tool;   /* "cosign", "notation" */
-	bool is_trusted;    /* false: nobody has verified it */
-	const char *author;
+	bool is_trusted;    /* by a key that was uploaded, for this image, now */
+	const char *author; /* "" where no such key has made it */
 };
 struct metadata_referrer {
 	const char *media_type, *artifact_type;
@@ -210,6 +211,11 @@ struct metadata_settings {
 	uint64_t (*ring)(void *arg);
 	bool (*owns)(void *arg, struct str name);
 	void *arg;
+	/* Whose signatures count (worker/trust/signers.h): which kinds, 0: none, and of a signature nothing is read then; and a reference of a state
+	 * with the keys. When others are there, metadata_work() looks at all signatures again. Thread  any. */
+	unsigned trust_by;
+	struct state *(*trust_keys)(void *arg);
+	void *trust_arg;
 };
 /* Before the first change of an index. Main. The file is opened by the first metadata_work(). */
 struct metadata *metadata_new(const struct metadata_settings *settings);

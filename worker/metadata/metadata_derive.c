@@ -490,6 +490,7 @@ static bool remove_manifest(struct run *run, int64_t id, struct error *err)
 	struct metadata *md = run->md;
 	struct sql q = sql_of(md->db, "SELECT digest, subject, blobs FROM manifest WHERE id = ?");
 	struct sql members = sql_of(md->db, "DELETE FROM member WHERE repository = ? AND parent = ?");
+	struct sql proven = sql_of(md->db, "DELETE FROM signature WHERE manifest = ?");
 	struct sql row = sql_of(md->db, "DELETE FROM manifest WHERE id = ?");
 	bool ok = true;
 
@@ -502,8 +503,9 @@ static bool remove_manifest(struct run *run, int64_t id, struct error *err)
 		return false;
 	sql_int(&members, run->id);
 	sql_int(&members, id);
+	sql_int(&proven, id);
 	sql_int(&row, id);
-	return sql_run(&members, err) && sql_run(&row, err);
+	return sql_run(&members, err) && sql_run(&proven, err) && sql_run(&row, err);
 }
 
 static bool update_stats(struct run *run, const struct known *one, struct error *err)

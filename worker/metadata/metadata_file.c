@@ -15,7 +15,7 @@
 #include "common/log.h"
 #include "worker/metadata/metadata_priv.h"
 
-#define FORMAT 1
+#define FORMAT 2
 
 /*
  * repository  which there are, and what each was derived from
@@ -24,6 +24,7 @@
  * member      manifests of indexes
  * content     which manifests have a blob, are one, by metadata_head()
  * tag         pulls and pushes are the manifest's
+ * signature   what a layer of a manifest proves that signs something, number nth; with which keys it was looked at says manifest.judged
  */
 static const char schema[] =
 	"CREATE TABLE repository (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, generation TEXT NOT "
@@ -36,7 +37,7 @@ static const char schema[] =
 	"NULL, pulled_ms INTEGER NOT NULL, "
 	"pushed_ms INTEGER NOT NULL, pushed_by TEXT NOT NULL, subject BLOB, signs INTEGER NOT NULL, layers "
 	"INTEGER NOT NULL, fresh INTEGER, "
-	"chain BLOB, blobs BLOB, facts BLOB, UNIQUE (repository, digest));"
+	"chain BLOB, blobs BLOB, facts BLOB, judged INTEGER, UNIQUE (repository, digest));"
 	"CREATE INDEX manifest_subject ON manifest (repository, subject) WHERE subject IS NOT NULL;"
 	"CREATE INDEX manifest_fresh ON manifest (repository) WHERE fresh IS NOT NULL;"
 	"CREATE INDEX manifest_chain ON manifest (chain) WHERE chain IS NOT NULL;"
@@ -50,7 +51,11 @@ static const char schema[] =
 	"NOT NULL, "
 	"vendor TEXT NOT NULL, PRIMARY KEY (repository, name)) WITHOUT ROWID;"
 	"CREATE INDEX tag_manifest ON tag (manifest);"
-	"PRAGMA user_version = 1;";
+	"CREATE INDEX manifest_signs ON manifest (repository) WHERE signs;"
+	"CREATE TABLE signature (manifest INTEGER NOT NULL, nth INTEGER NOT NULL, target BLOB NOT NULL, "
+	"author TEXT NOT NULL, from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, PRIMARY KEY (manifest, "
+	"nth)) WITHOUT ROWID;"
+	"PRAGMA user_version = 2;";
 
 static bool prepare(struct sqlite *db, struct error *err)
 {
@@ -277,6 +282,9 @@ static bool delete_rows(struct metadata *md, int64_t id, struct error *err)
 	return delete_contents(md, id, err) &&
 	       delete_of(sql_of(md->db, "DELETE FROM tag WHERE repository = ?"), id, err) &&
 	       delete_of(sql_of(md->db, "DELETE FROM member WHERE repository = ?"), id, err) &&
+	       delete_of(sql_of(md->db, "DELETE FROM signature WHERE manifest IN (SELECT id FROM manifest "
+					"WHERE repository = ?)"),
+		       id, err) &&
 	       delete_of(sql_of(md->db, "DELETE FROM manifest WHERE repository = ?"), id, err) &&
 	       delete_of(sql_of(md->db, "DELETE FROM repository WHERE id = ?"), id, err);
 }

@@ -18,6 +18,7 @@
 #include "worker/metadata/image_list.h"
 #include "worker/metadata/metadata.h"
 #include "worker/registry/registry.h"
+#include "worker/trust/signers.h"
 
 #define PLATFORMS_TEXT_MAX   2048u /* of one image, in lists: others are not filtered by */
 #define METADATA_MEMORY_MAX  (UINT64_C(1) << 30) /* of the list; what is over it is not answered for */
@@ -37,7 +38,11 @@ struct metadata {
 	uint64_t walk;               /* which walk; written by metadata_work() */
 	uint64_t walk_rebuilt;       /* `rebuilt` when it began; written likewise */
 	uint64_t whole_ring, whole_rebuilt; /* those of the last that ended; 0: none has */
+	/* Under `deriving`: the keys, and the state that they are of; NULL: not made yet, or extensions.trust is off. */
+	struct signers *trust;
+	struct state *trust_of;
 	/* Of metadata_work(). */
+	int64_t judged_all;          /* the stamp of the keys by which all signatures were looked at */
 	uint64_t walk_ring;          /* at which ring it began, 0: none has */
 	bool walking;
 	char *walked;                /* the last name that it has seen, or NULL */
@@ -73,6 +78,13 @@ enum derived { DERIVED, DERIVED_NOTHING, DERIVED_GONE, DERIVED_PART, DERIVED_FAI
 /* most: fresh manifests that may be read (0: as many as there are; over it: DERIVED_PART, nothing is done). PART too where the pace ended it: what was read is kept. */
 enum derived metadata_derive(struct metadata *md, struct str name, size_t most, const struct pace *pace, struct error *err);
 bool metadata_owns(const struct metadata *md, struct str name);
+
+/* ---- what signatures prove (metadata_trust.c), with `deriving` held ---- */
+
+/* The keys as they are now; NULL: extensions.trust is off. */
+const struct signers *metadata_trust(struct metadata *md);
+/* Signatures of a repository that were not looked at with these keys are. Of what was derived before. Results as metadata_derive(). */
+enum derived metadata_judge(struct metadata *md, struct str name, size_t most, const struct pace *pace, struct error *err);
 
 /* ---- what a row of a manifest says (metadata_rows.c) ---- */
 

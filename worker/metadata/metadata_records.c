@@ -2,9 +2,12 @@
 /*
  * metadata_records - what is told of an image or a repository: rows of the file, put into the caller's arena.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
+#include "common/least.h"
 #include "worker/metadata/metadata_priv.h"
 
 #define SCRATCH_MAX (4 * IMAGE_FACTS_ARENA)
@@ -16,6 +19,7 @@ struct fill {
 	const struct index *view; /* NULL: not in memory */
 	unsigned want;
 	struct arena *arena, *scratch;
+	const char *author; /* the last that was kept */
 	bool full;
 };
 
@@ -65,14 +69,28 @@ struct found_signatures {
 
 #define SIGNATURES_MAX 1000u
 
-/* One for each layer of each manifest that signs it; those of cosign's tag first. */
-static bool count_signatures(struct fill *fill, const struct digest *digest, unsigned *ret_cosign,
-	unsigned *ret_notation, struct error *err)
+/* A manifest that signs something, and how many layers it has: each is one signature. */
+struct signing {
+	int64_t id;
+	unsigned layers;
+	bool is_notation;
+};
+struct signings {
+	struct signing at[SIGNATURES_MAX];
+	size_t len;
+	unsigned layers; /* of all */
+};
+
+/* Those of cosign first. */
+static bool find_signings(
+	struct fill *fill, const struct digest *digest, struct signings *into, struct error *err)
 {
 	struct sql q = sql_of(fill->md->db,
-		"SELECT signs, max(layers, 1) FROM manifest WHERE repository = ? AND subject = ? AND signs "
-		"UNION ALL SELECT 2, max(m.layers, 1) FROM tag t JOIN manifest m ON m.id = t.manifest WHERE "
-		"t.repository = ? AND t.name = ?");
+		"SELECT m.id, max(m.layers, 1), 0 FROM tag t JOIN manifest m ON m.id = t.manifest WHERE "
+		"t.repository = ?1 AND t.name = ?3 "
+		"UNION ALL SELECT id, max(layers, 1), signs = 1 FROM manifest WHERE repository = ?1 AND "
+		"subject = ?2 AND signs "
+		"ORDER BY 3");
 	char name[8 + 64 + 5] = "", hex[129];
 
 	digest_encoded(digest, hex);
@@ -80,32 +98,83 @@ static bool count_signatures(struct fill *fill, const struct digest *digest, uns
 		(void)snprintf(name, sizeof(name), "sha256-%.64s.sig", hex);
 	sql_int(&q, fill->repository);
 	sql_bytes(&q, metadata_digest_raw(digest));
-	sql_int(&q, fill->repository);
 	sql_text(&q, name);
 	while (sql_next(&q)) {
-		unsigned *sum = sql_column_int(&q, 0) == SIGNS_NOTATION ? ret_notation : ret_cosign;
-		uint64_t n = sql_column_count(&q, 1);
+		uint64_t layers = least(sql_column_count(&q, 1), SIGNATURES_MAX - into->layers);
 
-		*sum = *sum + n > SIGNATURES_MAX ? SIGNATURES_MAX : *sum + (unsigned)n;
+		if (!layers)
+			continue;
+		into->at[into->len++] = (struct signing){ .id = sql_column_int(&q, 0),
+			.layers = (unsigned)layers,
+			.is_notation = sql_column_int(&q, 2) };
+		into->layers += (unsigned)layers;
 	}
 	return sql_end(&q, err);
 }
 
+/* The same author has made most of what is told. */
+static const char *keep_author(struct fill *fill, const char *author)
+{
+	if (!fill->author || strcmp(fill->author, author) != 0)
+		fill->author = keep(fill, author);
+	return fill->author;
+}
+
+/* What was proven of them, for this image. */
+static bool fill_proven(struct fill *fill, const struct digest *digest, const struct signing *signing,
+	struct metadata_signature *list, struct error *err)
+{
+	struct sql q = sql_of(fill->md->db,
+		"SELECT nth, author, from_ms, until_ms FROM signature WHERE manifest = ? AND target = ?");
+	int64_t now = clock_wall_ms();
+
+	sql_int(&q, signing->id);
+	sql_bytes(&q, metadata_digest_raw(digest));
+	while (sql_next(&q)) {
+		uint64_t nth = sql_column_count(&q, 0);
+		int64_t from = sql_column_int(&q, 2), until = sql_column_int(&q, 3);
+
+		if (nth >= signing->layers)
+			continue;
+		list[nth].author = keep_author(fill, sql_column_text(&q, 1));
+		list[nth].is_trusted = now >= from && (!until || now < until);
+	}
+	return sql_end(&q, err);
+}
+
+static bool fill_signings(struct fill *fill, const struct digest *digest, const struct signings *signings,
+	struct metadata_signature *list, struct error *err)
+{
+	bool ok = true;
+	size_t at = 0;
+
+	for (size_t i = 0; i < signings->len; i++) {
+		const struct signing *one = &signings->at[i];
+
+		for (size_t n = 0; n < one->layers; n++)
+			list[at + n] =
+				(struct metadata_signature){ .tool = one->is_notation ? "notation" : "cosign",
+					.author = "" };
+		ok = ok && (!fill->md->settings.trust_by || fill_proven(fill, digest, one, list + at, err));
+		at += one->layers;
+	}
+	return ok;
+}
+
+/* One for each layer of each manifest that signs it. */
 static bool fill_signatures(
 	struct fill *fill, const struct digest *digest, struct found_signatures *ret, struct error *err)
 {
-	unsigned cosign = 0, notation = 0;
+	struct signings *signings = xnew(struct signings);
 	struct metadata_signature *list;
+	bool ok = find_signings(fill, digest, signings, err);
 
-	if (!count_signatures(fill, digest, &cosign, &notation, err))
-		return false;
-	list = take(fill, cosign + notation, sizeof(*list));
+	list = take(fill, ok ? signings->layers : 0, sizeof(*list));
 	ret->at = list;
-	ret->len = list ? cosign + notation : 0;
-	for (size_t i = 0; i < ret->len; i++)
-		list[i] = (struct metadata_signature){ .tool = i < cosign ? "cosign" : "notation",
-			.author = "" };
-	return true;
+	ret->len = list ? signings->layers : 0;
+	ok = ok && (!list || fill_signings(fill, digest, signings, list, err));
+	free(signings);
+	return ok;
 }
 
 /* ---- referrers ---- */

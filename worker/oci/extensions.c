@@ -11,7 +11,19 @@ static bool has_search(const struct extensions *extensions)
 	return extensions->search;
 }
 
+static bool has_cosign(const struct extensions *extensions)
+{
+	return extensions->cosign;
+}
+
+static bool has_notation(const struct extensions *extensions)
+{
+	return extensions->notation;
+}
+
 static const struct extension rows[] = {
+	{ EXTENSION_PATH("notation"), has_notation },
+	{ EXTENSION_PATH("cosign"), has_cosign },
 	{ EXTENSION_PATH("search"), has_search },
 	{ EXTENSION_PATH("userprefs"), has_userprefs },
 	{ EXTENSION_PATH("mgmt"), has_search },

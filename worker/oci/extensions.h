@@ -21,6 +21,7 @@
 struct extensions {
 	bool search;    /* extensions.search.enable */
 	bool userprefs; /* worker/front/prefs_page.c */
+	bool cosign, notation; /* extensions.trust; worker/front/trust_page.c */
 	bool passwords; /* there is a way to log in by one: htpasswd, or the leaders' users */
 	bool apikeys;   /* users make API keys for themselves */
 };

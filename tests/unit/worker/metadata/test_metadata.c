@@ -3,6 +3,7 @@
  * test_metadata - images are pushed into a registry on a folder, and the questions are asked: what is derived, what follows changes, what is passed
  * over, who sees what, and that the file may go at any time.
  */
+#include "tests/unit/signing.h"
 #include "tests/unit/worker/registry/registry_rig.h"
 
 #include <string.h>
@@ -11,7 +12,9 @@
 
 #include "common/latch.h"
 #include "common/sqlite.h"
+#include "proto/trust_key.h"
 #include "worker/metadata/metadata.h"
+#include "worker/trust/signers.h"
 
 #define OCI_CONFIG "application/vnd.oci.image.config.v1+json"
 #define OCI_INDEX  "application/vnd.oci.image.index.v1+json"
@@ -25,6 +28,7 @@ struct world {
 	const char *not_ours, *forbidden;
 	unsigned woken;
 	bool is_over;
+	struct state *keys; /* whose signatures count; NULL: extensions.trust is off */
 	struct arena arena;
 };
 
@@ -52,21 +56,32 @@ static void wake(void *arg)
 	((struct world *)arg)->woken++;
 }
 
+static struct state *keys_of(void *arg)
+{
+	struct world *world = arg;
+
+	return state_ref(world->keys);
+}
+
 static void open_metadata(struct world *world)
 {
 	const struct metadata_settings settings = { .registry = world->rig.registry,
 		.data = world->data,
 		.ring = ring_of,
 		.owns = owns,
-		.arg = world };
+		.arg = world,
+		.trust_by = world->keys ? SIGNERS_BY_COSIGN : 0,
+		.trust_keys = keys_of,
+		.trust_arg = world };
 
 	world->md = metadata_new(&settings);
 }
 
-static int setup(void **state)
+static int set_up(void **state, struct state *keys)
 {
 	struct world *world = xnew(struct world);
 
+	world->keys = keys;
 	registry_rig_open(&world->rig);
 	(void)snprintf(world->data, sizeof(world->data), "%s/.data", world->rig.folder);
 	world->ring = 1;
@@ -77,11 +92,22 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup(void **state)
+{
+	return set_up(state, NULL);
+}
+
+static int setup_with_keys(void **state)
+{
+	return set_up(state, state_new());
+}
+
 static int teardown(void **state)
 {
 	struct world *world = *state;
 
 	arena_fini(&world->arena);
+	state_free(world->keys);
 	registry_stop(world->rig.registry);
 	metadata_free(world->md);
 	pool_free(world->rig.pool);
@@ -369,6 +395,111 @@ static void knows_signatures(struct world *world)
 	assert_int_equal(images(world, "app", &query).total, 1);
 	query.is_signed = false;
 	assert_int_equal(images(world, "app", &query).total, 2);
+}
+
+/* ---- trust ---- */
+
+static void set_key(struct world *world, EVP_PKEY *pkey, bool there)
+{
+	AUTO_FINI(buf) pem = buf_limit(4096);
+	AUTO(entity) *key = NULL;
+	AUTO(entity) *gone = NULL;
+	struct state *before = world->keys;
+
+	signing_pem_of(pkey, &pem);
+	assert_true(trust_key_new(TRUST_COSIGN, buf_str(&pem), &key, NULL));
+	gone = entity_new_deleted(ENTITY_TRUST, entity_id(key), 0);
+	world->keys = state_change(before, there ? &key : &gone, 1, state_revision(before) + 1);
+	state_free(before);
+}
+
+/* As cosign does it, under its tag: one layer. */
+static struct digest put_signature(
+	struct world *world, const char *name, const struct digest *image, EVP_PKEY *key)
+{
+	AUTO_FINI(buf) payload = buf_limit(4096), base64 = buf_limit(4096), bytes = buf_limit(8192);
+	struct digest config = put_blob(&world->rig, name, STR("{}")), layer;
+	struct signing_der made;
+	char text[DIGEST_TEXT_SIZE], hex[129], tag[96];
+
+	digest_format(image, text);
+	buf_format(&payload,
+		"{\"critical\":{\"image\":{\"docker-manifest-digest\":\"%s\"},\"type\":\"cosign container "
+		"image signature\"}}",
+		text);
+	made = signing_sign(key, "SHA256", false, buf_str(&payload));
+	buf_base64(&base64, made.at, made.len);
+	layer = put_blob(&world->rig, name, buf_str(&payload));
+	digest_format(&layer, text);
+	buf_puts(&bytes, "{\"schemaVersion\":2,\"mediaType\":\"" IMAGE "\",\"config\":");
+	put_link(&bytes, OCI_CONFIG, &config, 2);
+	buf_format(&bytes,
+		",\"layers\":[{\"mediaType\":\"application/"
+		"vnd.dev.cosign.simplesigning.v1+json\",\"digest\":\"%s\",\"size\":%zu,"
+		"\"annotations\":{\"dev.cosignproject.cosign/signature\":\"%s\"}}]}",
+		text, payload.len, buf_text(&base64));
+	digest_encoded(image, hex);
+	(void)snprintf(tag, sizeof(tag), "sha256-%.64s.sig", hex);
+	return put_manifest(&world->rig, name, tag, buf_str(&bytes));
+}
+
+static bool is_trusted(struct world *world, const char *name)
+{
+	struct metadata_image found = image(world, name, "v1");
+
+	assert_int_equal(found.signatures_len, 1);
+	assert_int_equal(found.manifests[0].signatures[0].is_trusted, found.signatures[0].is_trusted);
+	assert_true(found.signatures[0].is_trusted == (*found.signatures[0].author != '\0'));
+	return found.signatures[0].is_trusted;
+}
+
+/* Asked about all: nothing is brought up to date for it. */
+static bool is_listed_as_trusted(struct world *world, const char *name)
+{
+	struct metadata_query query = all_of(world);
+	struct metadata_images all = images(world, "", &query);
+
+	for (size_t i = 0; i < all.len; i++)
+		if (!strcmp(all.at[i].repository, name))
+			return all.at[i].signatures_len && all.at[i].signatures[0].is_trusted;
+	fail_msg("%s is not there", name);
+	return false;
+}
+
+static void trusts_by_the_keys_that_count(struct world *world)
+{
+	EVP_PKEY *key = signing_key("P-256"), *other = signing_key("P-256");
+	struct digest image_a, image_b;
+	char path[160];
+
+	image_a = simple(world, "a", "v1", CONFIG_OF("linux", "amd64", "02"));
+	image_b = simple(world, "b", "v1", CONFIG_OF("linux", "amd64", "03"));
+	(void)put_signature(world, "a", &image_a, key);
+	(void)put_signature(world, "b", &image_b, other);
+	(void)work(world);
+	assert_false(is_trusted(world, "a") || is_trusted(world, "b"));
+	/* Another key: all are looked at again by work alone, and of what was derived nothing is read again. */
+	set_key(world, key, true);
+	assert_false(is_listed_as_trusted(world, "a"));
+	assert_int_equal(work(world).repositories, 0);
+	assert_true(is_listed_as_trusted(world, "a") && !is_listed_as_trusted(world, "b"));
+	assert_true(is_trusted(world, "a") && !is_trusted(world, "b"));
+	set_key(world, other, true);
+	set_key(world, key, false);
+	(void)work(world);
+	assert_true(!is_trusted(world, "a") && is_trusted(world, "b"));
+	/* One of another image, under the tag of this one. */
+	(void)put_signature(world, "a", &image_a, other);
+	(void)work(world);
+	assert_true(is_trusted(world, "a"));
+	/* Without its file. */
+	(void)snprintf(path, sizeof(path), "%s/" METADATA_FILE, world->data);
+	assert_int_equal(unlink(path), 0);
+	while (!work_or_fail(world))
+		;
+	assert_true(is_trusted(world, "a") && is_trusted(world, "b"));
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
 }
 
 static void finds_by_what_is_in_it(struct world *world)
@@ -668,6 +799,7 @@ TEST(tells_an_image)
 TEST(tells_an_index)
 TEST(follows_changes)
 TEST(knows_signatures)
+TEST(trusts_by_the_keys_that_count)
 TEST(finds_by_what_is_in_it)
 TEST(pages_and_sorts)
 TEST(hides_what_is_not_for_all)
@@ -684,6 +816,8 @@ int main(void)
 		CASE(tells_an_index),
 		CASE(follows_changes),
 		CASE(knows_signatures),
+		cmocka_unit_test_setup_teardown(
+			test_trusts_by_the_keys_that_count, setup_with_keys, teardown),
 		CASE(finds_by_what_is_in_it),
 		CASE(pages_and_sorts),
 		CASE(hides_what_is_not_for_all),
