@@ -38,6 +38,14 @@ def ask(worker, query, who=ADMIN):
     return reply
 
 
+def whole(worker, query, who=ADMIN):
+    """The answer in which nobody is missing: on a machine that is busy a member may take longer than its two seconds."""
+    def answer():
+        reply = ask(worker, query, who)
+        return None if '"members":[' in reply.text else reply.text
+    return await_true(answer, 60, f"an answer of all through {worker.name}")
+
+
 def fill(workers):
     """Of each name two images, one on top of the other, through one worker after the other. The second half has other days, so that orders differ."""
     for n, name in enumerate(NAMES):
@@ -114,7 +122,7 @@ def each_member_answers(cluster, alone):
     owners = {name: cluster.owner_of(name).name for name in NAMES}
     for query in questions():
         for worker in cluster.workers:
-            assert ask(worker, query).text == alone[query], (worker.name, query)
+            assert whole(worker, query) == alone[query], (worker.name, query)
     who_may_read_one_finds_one(cluster)
     a_member_is_away(cluster, owners)
     another_member_comes(cluster)
@@ -149,11 +157,11 @@ def who_may_read_one_finds_one(cluster):
             return reply.status_code == 200 and [reply.json()["data"][key]["Page"]["TotalCount"] for key in "abcd"] == [2, 1, 2, 2]
         await_true(totals_of, 30, f"what ann may read through {worker.name}")
         for query in questions():
-            text = ask(worker, query, ann).text
+            text = whole(worker, query, ann)
             assert not [name for name in others if name in text], (worker.name, query, text)
         for name in others[:3]:
             for kind in ('{Image(image:"%s:v1"){Tag}}', '{ExpandedRepoInfo(repo:"%s"){Images{Tag}}}', '{DerivedImageList(image:"%s:v1"){Page{TotalCount}}}', '{ImageList(repo:"%s"){Page{TotalCount}}}'):
-                assert ask(worker, kind % name, ann).text == ask(worker, kind % "none/such", ann).text, (worker.name, name, kind)
+                assert whole(worker, kind % name, ann) == whole(worker, kind % "none/such", ann), (worker.name, name, kind)
         assert requests.get(worker.url + SEARCH, params={"query": totals}, timeout=60).status_code == 401
 
 
@@ -193,7 +201,8 @@ def a_member_is_away(cluster, owners):
         assert cluster.kind == "fs" or (told["data"] is None and dead.name in told["errors"][-1]["message"]), told
     if cluster.kind == "fs":
         await_whole(left)
-        assert all(walk(worker)[:2] == (sorted(NAMES), [len(NAMES)] * 2) for worker in left)
+        for worker in left:
+            await_true(lambda worker=worker: walk(worker) == (sorted(NAMES), [len(NAMES)] * 2, [[]] * 2), 30, f"all names through {worker.name}")
     dead.start()
     await_whole(cluster.workers)
 
