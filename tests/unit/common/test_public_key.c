@@ -9,7 +9,8 @@
 
 static struct public_key *key_of(EVP_PKEY *pkey)
 {
-	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX), again = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) again = buf_limit(PUBLIC_KEY_PEM_MAX);
 	struct public_key *key;
 	struct error err;
 
@@ -96,7 +97,8 @@ static void weak_and_strange_keys_are_refused(void **state)
 
 static void what_is_no_key(void **state)
 {
-	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX), text = buf_limit(3 * PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) text = buf_limit(3 * PUBLIC_KEY_PEM_MAX);
 	EVP_PKEY *pkey = signing_key("P-256");
 	struct public_key *key;
 	struct error err;

@@ -167,7 +167,9 @@ static void lists_as_they_come(void **state)
 	AUTO(signing_chain) *other = chain_of(wishes, 3);
 	AUTO(signing_chain) *pem = NULL;
 	AUTO(signing_chain) *der = NULL;
-	AUTO_FINI(buf) text = buf_limit(1024 * 1024), again = buf_limit(65536), bytes = buf_limit(65536);
+	AUTO_FINI(buf) text = buf_limit(1024 * 1024);
+	AUTO_FINI(buf) again = buf_limit(65536);
+	AUTO_FINI(buf) bytes = buf_limit(65536);
 	struct signing_der one = signing_certificate(&wishes[0]);
 	struct error err;
 
