@@ -131,6 +131,7 @@ static void each_rule(void **state)
 {
 	struct world *world = *state;
 	const struct signing_wish good[] = THREE(world);
+	EVP_PKEY *weak = signing_key("P-224");
 	struct signing_wish w[3];
 	char why[ERROR_TEXT_MAX];
 
@@ -154,6 +155,8 @@ static void each_rule(void **state)
 	SPOIL("certificate 3 of the chain is the last", w[2].issuer = "other"; w[2].by = world->leaf);
 	SPOIL("certificate 3 of the chain allows fewer", w[2].constraints = "critical,CA:TRUE,pathlen:0");
 	SPOIL("too weak", w[1].digest = "SHA1");
+	SPOIL("certificate 2 of the chain: a key of type EC with 224 bits", w[1].key = w[0].by = weak);
+	EVP_PKEY_free(weak);
 	spoiled(w, 0, "no certificate");
 	memcpy(w, good, sizeof(w));
 	spoiled(w, 2, "is the last, and not signed by itself");
