@@ -14,10 +14,11 @@
 
 #include "common/check.h"
 
-#define RSA_BITS_LEAST 2048
-#define RSA_BITS_MOST  8192
-#define DER_MAX        PUBLIC_KEY_PEM_MAX
-#define SIGNATURE_MAX  (RSA_BITS_MOST / 8)
+#define RSA_BITS_LEAST     2048
+#define RSA_BITS_MOST      8192
+#define EXPONENT_BITS_MOST 64
+#define DER_MAX            PUBLIC_KEY_PEM_MAX
+#define SIGNATURE_MAX      (RSA_BITS_MOST / 8)
 
 struct public_key {
 	EVP_PKEY *pkey;
@@ -55,11 +56,25 @@ static const struct kind *kind_of(const EVP_PKEY *pkey)
 	return NULL;
 }
 
+/* A verification takes as long as the exponent is; others than short ones are made to cost. */
+static bool has_short_exponent(const EVP_PKEY *pkey)
+{
+	BIGNUM *exponent = NULL;
+	bool is_short = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 &&
+			BN_num_bits(exponent) <= EXPONENT_BITS_MOST;
+
+	BN_free(exponent);
+	return is_short;
+}
+
 static bool is_of_use(const EVP_PKEY *pkey, struct error *err)
 {
 	int bits = EVP_PKEY_get_bits(pkey);
 	const char *type = EVP_PKEY_get0_type_name(pkey);
 
+	if (EVP_PKEY_is_a(pkey, "RSA") && !has_short_exponent(pkey))
+		return error_set(err, ERROR_INVALID, NULL, "an RSA key whose exponent has over %d bits",
+			EXPONENT_BITS_MOST);
 	if (EVP_PKEY_is_a(pkey, "RSA"))
 		return (bits >= RSA_BITS_LEAST && bits <= RSA_BITS_MOST) ||
 		       error_set(err, ERROR_INVALID, NULL, "an RSA key of %d bits; %d to %d are allowed",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * public_key - a key that verifies signatures: RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, Ed25519.
+ * public_key - a key that verifies signatures: RSA of 2048 to 8192 bits with an exponent of 64 at most, ECDSA on P-256, P-384 or P-521, Ed25519.
  *
  * Others are refused when they are parsed, with what they are: nobody keeps a key that verifies nothing.
  *

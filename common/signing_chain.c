@@ -185,6 +185,23 @@ static bool check_strength(X509 *x509, size_t at, struct error *err)
 	       refuse(err, at, "is signed in a way that is too weak, or not known");
 }
 
+static bool key_of(X509 *x509, struct public_key **ret_key, struct error *err)
+{
+	unsigned char *der = NULL;
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &der);
+	bool ok = public_key_parse(ret_key, str_from(der, len > 0 ? (size_t)len : 0), err);
+
+	OPENSSL_free(der);
+	return ok;
+}
+
+static bool check_key(X509 *x509, size_t at, struct error *err)
+{
+	AUTO(public_key) *key = NULL;
+
+	return key_of(x509, &key, err) || error_add(err, "certificate %zu of the chain", at + 1);
+}
+
 static bool check_link(X509 *x509, X509 *issuer, size_t at, struct error *err)
 {
 	EVP_PKEY *key = X509_get0_pubkey(issuer);
@@ -232,6 +249,9 @@ bool signing_chain_check(
 
 	if (!chain->len)
 		return error_set(err, ERROR_INVALID, NULL, "there is no certificate");
+	for (size_t i = 0; i < chain->len; i++)
+		if (!check_key(chain->at[i], i, err))
+			return false;
 	for (size_t i = 0; i < chain->len; i++) {
 		X509 *issuer = chain->at[i + 1 < chain->len ? i + 1 : i];
 
@@ -257,12 +277,9 @@ bool signing_chain_meets(const struct signing_chain *chain, const struct signing
 
 bool signing_chain_key(const struct signing_chain *chain, struct public_key **ret_key, struct error *err)
 {
-	unsigned char *der = NULL;
-	int len = chain->len ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(chain->at[0]), &der) : 0;
-	bool ok = public_key_parse(ret_key, str_from(der, len > 0 ? (size_t)len : 0), err);
-
-	OPENSSL_free(der);
-	return ok;
+	if (!chain->len)
+		return error_set(err, ERROR_INVALID, NULL, "there is no certificate");
+	return key_of(chain->at[0], ret_key, err);
 }
 
 void signing_chain_subject(const struct signing_chain *chain, struct buf *into)

@@ -4,6 +4,7 @@
  *
  * What a chain of a signer must be, all of it (signing_chain_check()):
  *
+ *   each has a key that common/public_key.h takes
  *   each certificate is signed by the next one, whose subject is its issuer; the last one by itself; no signature is by SHA-1 or weaker
  *   the first is no CA, may sign (keyUsage digitalSignature, and it does not say that it signs certificates) and, if it says for what, for code
  *   the others are CAs that may sign certificates, with as many CAs below them as they allow

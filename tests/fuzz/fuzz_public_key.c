@@ -7,7 +7,8 @@
 
 static void survives(struct public_key *key)
 {
-	AUTO_FINI(buf) pem = buf_limit((size_t)16 * 1024), again = buf_limit((size_t)16 * 1024);
+	AUTO_FINI(buf) pem = buf_limit((size_t)16 * 1024);
+	AUTO_FINI(buf) again = buf_limit((size_t)16 * 1024);
 	AUTO(public_key) *other = NULL;
 
 	public_key_pem(key, &pem);

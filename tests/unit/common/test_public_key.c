@@ -9,7 +9,8 @@
 
 static struct public_key *key_of(EVP_PKEY *pkey)
 {
-	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX), again = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) again = buf_limit(PUBLIC_KEY_PEM_MAX);
 	struct public_key *key;
 	struct error err;
 
@@ -33,7 +34,8 @@ static const struct {
 
 static void each_kind(const char *kind, const char *jose, const char *digest)
 {
-	EVP_PKEY *pkey = signing_key(kind), *other = signing_key(kind);
+	/* A large one takes seconds to make. */
+	EVP_PKEY *pkey = signing_key(kind), *other = signing_key(!strncmp(kind, "rsa", 3) ? "rsa2048" : kind);
 	AUTO(public_key) *key = key_of(pkey);
 	AUTO(public_key) *wrong = key_of(other);
 	struct str text = STR("what was said");
@@ -94,9 +96,30 @@ static void weak_and_strange_keys_are_refused(void **state)
 	}
 }
 
+static void an_exponent_that_is_made_to_cost(void **state)
+{
+	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	BIGNUM *exponent = BN_new();
+	EVP_PKEY *pkey = NULL;
+
+	(void)state;
+	assert_true(BN_set_bit(exponent, 100) && BN_set_bit(exponent, 0));
+	assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+	assert_true(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) > 0);
+	assert_true(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, exponent) > 0);
+	assert_int_equal(EVP_PKEY_generate(ctx, &pkey), 1);
+	signing_pem_of(pkey, &pem);
+	refuses(buf_str(&pem), "exponent");
+	EVP_PKEY_free(pkey);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(exponent);
+}
+
 static void what_is_no_key(void **state)
 {
-	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX), text = buf_limit(3 * PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) pem = buf_limit(PUBLIC_KEY_PEM_MAX);
+	AUTO_FINI(buf) text = buf_limit(3 * PUBLIC_KEY_PEM_MAX);
 	EVP_PKEY *pkey = signing_key("P-256");
 	struct public_key *key;
 	struct error err;
@@ -124,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(signatures_of_each_kind),
 		cmocka_unit_test(weak_and_strange_keys_are_refused),
+		cmocka_unit_test(an_exponent_that_is_made_to_cost),
 		cmocka_unit_test(what_is_no_key),
 	};
 

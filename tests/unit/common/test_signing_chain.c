@@ -131,6 +131,7 @@ static void each_rule(void **state)
 {
 	struct world *world = *state;
 	const struct signing_wish good[] = THREE(world);
+	EVP_PKEY *weak = signing_key("P-224");
 	struct signing_wish w[3];
 	char why[ERROR_TEXT_MAX];
 
@@ -154,6 +155,8 @@ static void each_rule(void **state)
 	SPOIL("certificate 3 of the chain is the last", w[2].issuer = "other"; w[2].by = world->leaf);
 	SPOIL("certificate 3 of the chain allows fewer", w[2].constraints = "critical,CA:TRUE,pathlen:0");
 	SPOIL("too weak", w[1].digest = "SHA1");
+	SPOIL("certificate 2 of the chain: a key of type EC with 224 bits", w[1].key = w[0].by = weak);
+	EVP_PKEY_free(weak);
 	spoiled(w, 0, "no certificate");
 	memcpy(w, good, sizeof(w));
 	spoiled(w, 2, "is the last, and not signed by itself");
@@ -167,7 +170,9 @@ static void lists_as_they_come(void **state)
 	AUTO(signing_chain) *other = chain_of(wishes, 3);
 	AUTO(signing_chain) *pem = NULL;
 	AUTO(signing_chain) *der = NULL;
-	AUTO_FINI(buf) text = buf_limit(1024 * 1024), again = buf_limit(65536), bytes = buf_limit(65536);
+	AUTO_FINI(buf) text = buf_limit(1024 * 1024);
+	AUTO_FINI(buf) again = buf_limit(65536);
+	AUTO_FINI(buf) bytes = buf_limit(65536);
 	struct signing_der one = signing_certificate(&wishes[0]);
 	struct error err;
 

@@ -417,7 +417,9 @@ static void set_key(struct world *world, EVP_PKEY *pkey, bool there)
 static struct digest put_signature(
 	struct world *world, const char *name, const struct digest *image, EVP_PKEY *key)
 {
-	AUTO_FINI(buf) payload = buf_limit(4096), base64 = buf_limit(4096), bytes = buf_limit(8192);
+	AUTO_FINI(buf) payload = buf_limit(4096);
+	AUTO_FINI(buf) base64 = buf_limit(4096);
+	AUTO_FINI(buf) bytes = buf_limit(8192);
 	struct digest config = put_blob(&world->rig, name, STR("{}")), layer;
 	struct signing_der made;
 	char text[DIGEST_TEXT_SIZE], hex[129], tag[96];

@@ -31,7 +31,8 @@ static struct state *with_key(struct state *before, enum trust_type type, struct
 
 static struct signers *signers_of(EVP_PKEY *key, EVP_PKEY *more)
 {
-	AUTO_FINI(buf) pem = buf_limit(4096), other = buf_limit(4096);
+	AUTO_FINI(buf) pem = buf_limit(4096);
+	AUTO_FINI(buf) other = buf_limit(4096);
 	AUTO(state) *state = state_new();
 
 	signing_pem_of(key, &pem);
@@ -124,9 +125,10 @@ static bool bundle(
 	EVP_PKEY *key, const char *type, const char *statement, const char *format, struct error *err)
 {
 	AUTO(signers) *signers = signers_of(key, NULL);
-	AUTO_FINI(buf)
-	message = buf_limit(65536),
-	payload = buf_limit(65536), base64 = buf_limit(4096), text = buf_limit(65536);
+	AUTO_FINI(buf) message = buf_limit(65536);
+	AUTO_FINI(buf) payload = buf_limit(65536);
+	AUTO_FINI(buf) base64 = buf_limit(4096);
+	AUTO_FINI(buf) text = buf_limit(65536);
 	AUTO_FINI(signers_verdict) verdict = { .from_ms = 0 };
 	struct signing_der made;
 
@@ -196,9 +198,11 @@ static void put_base64url(struct buf *into, const char *bytes, size_t len)
 static void write_envelope(
 	const struct notary *notary, const char *header, const char *digest, struct buf *into)
 {
-	AUTO_FINI(buf)
-	h = buf_limit(16384),
-	p = buf_limit(16384), s = buf_limit(16384), one = buf_limit(16384), two = buf_limit(16384);
+	AUTO_FINI(buf) h = buf_limit(16384);
+	AUTO_FINI(buf) p = buf_limit(16384);
+	AUTO_FINI(buf) s = buf_limit(16384);
+	AUTO_FINI(buf) one = buf_limit(16384);
+	AUTO_FINI(buf) two = buf_limit(16384);
 	AUTO_FINI(buf) message = buf_limit(65536);
 	struct signing_der made;
 
