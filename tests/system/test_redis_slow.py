@@ -68,8 +68,9 @@ def test_a_leader_behind_a_redis_in_trouble(pair, trouble):
                 setattr(pair.gate, name, value)
         reads = [pool.submit(readers, leader, halt) for _ in range(6)]
         try:
-            for round_ in range(1 if trouble == "late" else 3):  # more at once than the leader has threads
-                written += pool.map(lambda i: write(leader, f"{trouble}-{round_}-{i}"), range(20))
+            # More at once than the leader has threads. Late ones are made one after the other, a quarter of a second each, and a reader may wait for all of them.
+            for round_ in range(1 if trouble == "late" else 3):
+                written += pool.map(lambda i: write(leader, f"{trouble}-{round_}-{i}"), range(10 if trouble == "late" else 20))
             if trouble != "late":
                 await_true(lambda: ask(leader, "GET", "/readyz")[1].json().get("storeAwayMs", 0) > 1000, 20, "that the store is away")
                 refused = ask(leader, "PUT", "/api/cluster/quotas", ("workers", LEADER_SECRET), json={
