@@ -88,12 +88,13 @@ def siphash(key, data):
 
 
 def make(stores, count):
-    """Each repository at its owner: one that lies elsewhere would be moved there."""
+    """Each repository at its owner: one that lies elsewhere would be moved there. The names of each store."""
     whose = [[] for _ in stores]
     for name in (f"team{n % 100:02}/app-{n:06}" for n in range(count)):
         whose[siphash(HASH_KEY, name.encode()) % len(stores) if len(stores) > 1 else 0].append(name)
     for store, names in zip(stores, whose):
         make_store(store, names)
+    return whose
 
 
 def settle(worker, seconds=60):

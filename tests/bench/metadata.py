@@ -26,7 +26,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 
 def ask(build, arguments):
     libraries = [build / f"{path}.a" for path in (
-        "worker/metadata/libzot_worker_metadata", "worker/registry/libzot_worker_registry", "worker/index/libzot_worker_index",
+        "worker/metadata/libzot_worker_metadata", "worker/trust/libzot_worker_trust", "worker/registry/libzot_worker_registry", "worker/index/libzot_worker_index",
         "worker/storage/libzot_worker_storage", "s3/libzot_s3", "proto/libzot_proto", "common/libzot_sqlite", "common/libzot_common")]
     needs = subprocess.run(["pkg-config", "--libs", "libcurl", "openssl", "jansson", "sqlite3", "zlib"], check=True, capture_output=True, text=True).stdout.split()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:

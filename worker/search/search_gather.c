@@ -430,7 +430,7 @@ static enum search_gathered gather_one(
 
 /* Its records alone are worth their bytes: first all that is in front of its end is asked for by keys, which are short. What each member has of the page is then a
  * piece of its list, and is asked for as such. */
-#define DEEP_FROM 500u
+#define DEEP_FROM 40u
 #define DEEP_MOST 1000u
 
 static bool is_deep(const struct search_others *others, const struct search_question *question)

@@ -426,7 +426,7 @@ static void test_pages_far_behind(void **state)
 		buf_puts(&all, ask(pair, query));
 		list = str_from(
 			strchr(all.at, '[') + 1, (size_t)(strrchr(all.at, ']') - strchr(all.at, '[') - 1));
-		for (size_t offset = 499; offset <= 547; offset += 6) {
+		for (size_t offset = 33; offset <= 547; offset += offset == 45 ? 454 : 6) {
 			AUTO_FINI(buf) wanted = buf_limit(64 * 1024);
 			size_t n = offset > 546 ? 0 : offset + 7 > 546 ? 546 - offset : 7;
 
@@ -440,7 +440,7 @@ static void test_pages_far_behind(void **state)
 				buf_add(&wanted, items(list, offset, n));
 			buf_format(&wanted, "],\"Page\":{\"TotalCount\":546,\"ItemCount\":%zu}}}}", n);
 			expect(pair, query, buf_text(&wanted));
-			assert_true(pair->rounds == 1 || (offset >= 500 && pair->rounds == 2));
+			assert_true(pair->rounds == 1 || (offset >= 40 && pair->rounds == 2));
 		}
 	}
 	/* Repositories by name: a round for the keys, and no other, since there are not so many. */
