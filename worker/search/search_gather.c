@@ -370,59 +370,72 @@ static size_t answer_max(const struct search_question *question)
 	return most(PAGE_LEAST, query->limit * row);
 }
 
-/* NULL: it waits. */
-static const struct search_asked *ask(struct gathering *g, struct str bytes, int target, bool *ret_room)
+static enum search_gathered ask(
+	struct gathering *g, int target, const struct search_asked **ret, struct error *err)
 {
-	struct search_asked *asked = search_others_find(g->others, bytes, target);
+	AUTO_FINI(buf) bytes = buf_limit(SEARCH_ASK_MAX / 2);
 
-	*ret_room = true;
-	if (!asked) {
-		*ret_room = search_others_add(g->others, bytes, target, answer_max(g->question)) != NULL;
-		return NULL;
+	search_wire_put_question(g->question, &bytes);
+	if (!buf_check(&bytes, "what is asked of other members", err))
+		return SEARCH_FAILED;
+	*ret = search_others_find(g->others, buf_str(&bytes), target);
+	if (*ret)
+		return (*ret)->ended ? SEARCH_GATHERED : SEARCH_WAITS;
+	if (search_others_add(g->others, buf_str(&bytes), target, answer_max(g->question)))
+		return SEARCH_WAITS;
+	(void)error_set(err, ERROR_TOO_LARGE, NULL, "one query asks too many questions of other members");
+	return SEARCH_FAILED;
+}
+
+static enum search_gathered ask_all_members(struct gathering *g, struct error *err)
+{
+	const struct search_asked *asked;
+	enum search_gathered how = ask(g, SEARCH_ALL, &asked, err);
+
+	if (how == SEARCH_GATHERED)
+		take_all(g, asked);
+	return how;
+}
+
+/* Of ourselves: at once. */
+static enum search_gathered ask_member(struct gathering *g, int place, struct error *err)
+{
+	const struct search_asked *asked;
+	enum search_gathered how = SEARCH_GATHERED;
+
+	if (place == g->others->cluster.self) {
+		take_own(g);
+		return how;
 	}
-	return asked->ended ? asked : NULL;
+	how = ask(g, place, &asked, err);
+	if (how == SEARCH_GATHERED)
+		take_part(g, asked, (size_t)place);
+	return how;
 }
 
-static bool refuse_many(struct error *err)
+static enum search_gathered gather_all(
+	struct gathering *g, const struct metadata_query *page, struct search_records *ret, struct error *err)
 {
-	return error_set(err, ERROR_TOO_LARGE, NULL, "one query asks too many questions of other members");
-}
+	enum search_gathered how = ask_all_members(g, err);
 
-static enum search_gathered gather_all(struct gathering *g, struct str bytes,
-	const struct metadata_query *page, struct search_records *ret, struct error *err)
-{
-	bool room;
-	const struct search_asked *asked = ask(g, bytes, SEARCH_ALL, &room);
-
-	if (!asked)
-		return room || refuse_many(err) ? SEARCH_WAITS : SEARCH_FAILED;
-	take_all(g, asked);
-	if (search_question_is_of_one(g->question))
-		return take_one_word(g, ret, err) ? SEARCH_GATHERED : SEARCH_FAILED;
+	if (how != SEARCH_GATHERED)
+		return how;
 	tell_who_is_behind(g);
 	return merge(g, page, ret, err) ? SEARCH_GATHERED : SEARCH_FAILED;
 }
 
-static enum search_gathered gather_one(
-	struct gathering *g, struct str bytes, struct search_records *ret, struct error *err)
+static enum search_gathered gather_one(struct gathering *g, struct search_records *ret, struct error *err)
 {
 	int owner = ring_owner(g->others->cluster.ring, g->question->name);
-	const struct search_asked *asked;
-	bool room;
+	enum search_gathered how = ask_member(g, owner == RING_NOBODY ? g->others->cluster.self : owner, err);
 
-	if (owner == g->others->cluster.self || owner == RING_NOBODY) {
-		take_own(g);
-	} else {
-		asked = ask(g, bytes, owner, &room);
-		if (!asked)
-			return room || refuse_many(err) ? SEARCH_WAITS : SEARCH_FAILED;
-		take_part(g, asked, (size_t)owner);
-	}
-	if (may_be_elsewhere(g)) {
+	if (how == SEARCH_GATHERED && may_be_elsewhere(g)) {
 		g->parts.len = 0;
 		g->parts.said = false;
-		return gather_all(g, bytes, NULL, ret, err);
+		how = ask_all_members(g, err);
 	}
+	if (how != SEARCH_GATHERED)
+		return how;
 	return take_one_word(g, ret, err) ? SEARCH_GATHERED : SEARCH_FAILED;
 }
 
@@ -463,50 +476,23 @@ static void find_pieces(
 	}
 }
 
-static bool put_bytes(const struct search_question *question, struct buf *into, struct error *err)
-{
-	search_wire_put_question(question, into);
-	return buf_check(into, "what is asked of other members", err);
-}
-
-/* False: it waits, or failed. */
-static bool take_piece(struct gathering *g, int place, struct error *err, bool *ret_waits)
-{
-	AUTO_FINI(buf) bytes = buf_limit(SEARCH_ASK_MAX / 2);
-	const struct search_asked *asked;
-	bool room;
-
-	if (place == g->others->cluster.self) {
-		take_own(g);
-		return true;
-	}
-	if (!put_bytes(g->question, &bytes, err))
-		return false;
-	asked = ask(g, buf_str(&bytes), place, &room);
-	*ret_waits |= !asked && room;
-	if (asked)
-		take_part(g, asked, (size_t)place);
-	return asked || room || refuse_many(err);
-}
-
 static enum search_gathered take_pieces(
 	struct gathering *g, const struct gathering *keys, const struct piece *pieces, struct error *err)
 {
 	const struct search_question *question = g->question;
 	struct search_question one = *question;
-	bool waits = false, ok = true;
+	enum search_gathered how = SEARCH_GATHERED, piece;
 
 	g->question = &one;
-	for (size_t i = 0; ok && i < keys->parts.len; i++) {
+	for (size_t i = 0; how != SEARCH_FAILED && i < keys->parts.len; i++) {
 		one.query.offset = pieces[i].from;
 		one.query.limit = pieces[i].to - pieces[i].from;
-		if (one.query.limit)
-			ok = take_piece(g, keys->parts.at[i].place, err, &waits);
+		piece = one.query.limit ? ask_member(g, keys->parts.at[i].place, err) : SEARCH_GATHERED;
+		if (piece != SEARCH_GATHERED)
+			how = piece;
 	}
 	g->question = question;
-	if (!ok)
-		return SEARCH_FAILED;
-	return waits ? SEARCH_WAITS : SEARCH_GATHERED;
+	return how;
 }
 
 /* Between the two rounds something may have come or gone: no more than the page has is told. */
@@ -527,16 +513,10 @@ static enum search_gathered put_pieces(struct gathering *g, const struct whole *
 
 static enum search_gathered take_keys(struct gathering *keys, struct error *err)
 {
-	AUTO_FINI(buf) bytes = buf_limit(SEARCH_ASK_MAX / 2);
-	const struct search_asked *asked;
-	bool room;
+	enum search_gathered how = ask_all_members(keys, err);
 
-	if (!put_bytes(keys->question, &bytes, err))
-		return SEARCH_FAILED;
-	asked = ask(keys, buf_str(&bytes), SEARCH_ALL, &room);
-	if (!asked)
-		return room || refuse_many(err) ? SEARCH_WAITS : SEARCH_FAILED;
-	take_all(keys, asked);
+	if (how != SEARCH_GATHERED)
+		return how;
 	tell_who_is_behind(keys);
 	return has_answers(keys, err) ? SEARCH_GATHERED : SEARCH_FAILED;
 }
@@ -597,7 +577,6 @@ enum search_gathered search_gather(struct search_others *others, struct metadata
 	const struct search_question *question, struct arena *arena, struct search_records *ret,
 	struct search_missing *ret_missing, struct error *err)
 {
-	AUTO_FINI(buf) bytes = buf_limit(SEARCH_ASK_MAX / 2);
 	struct search_question asked = as_asked(question);
 	struct gathering g = { .others = others,
 		.metadata = metadata,
@@ -608,15 +587,13 @@ enum search_gathered search_gather(struct search_others *others, struct metadata
 
 	ret_missing->names = ret_missing->json = ret_missing->partial_names = ret_missing->partial_json =
 		buf_limit(NAMES_MAX);
-	if (!put_bytes(&asked, &bytes, err))
-		return SEARCH_FAILED;
 	g.parts.at = xnew_array(struct part, others->members_len + 1);
 	if (is_deep(others, question))
 		how = gather_deep(&g, question, ret, err);
 	else if (search_question_is_of_one(question))
-		how = gather_one(&g, buf_str(&bytes), ret, err);
+		how = gather_one(&g, ret, err);
 	else
-		how = gather_all(&g, buf_str(&bytes), &question->query, ret, err);
+		how = gather_all(&g, &question->query, ret, err);
 	free(g.parts.at);
 	return how;
 }
