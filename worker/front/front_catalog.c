@@ -22,10 +22,10 @@
 #include "worker/cluster/ask_all.h"
 #include "worker/cluster/ask_gate.h"
 #include "worker/front/catalog_gather.h"
+#include "worker/front/front_pass.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/catalog.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/oci/upload_owner_key.h"
 #include "worker/registry/registry.h"
 
 #define INLINE_BYTES ((size_t)64 * 1024) /* of all answers: more is for the pool */
@@ -189,22 +189,12 @@ struct asking {
 	struct ask_all *all;  /* NULL: over */
 	struct own_part *own; /* NULL: over, or there is none */
 	struct loop_timer late;
-	char *client; /* in the gate, as long as it asks */
-	size_t weight;
+	struct front_pass pass; /* as long as it asks */
 };
 
 static struct loop *loop_of(const struct asking *asking)
 {
 	return asking->errand.call->oci.loop;
-}
-
-static void leave_gate(struct asking *asking)
-{
-	struct ask_gate *gate = asking->errand.call->loop->front->ask_gate;
-
-	if (gate && asking->client)
-		ask_gate_leave(gate, str_of(asking->client), asking->weight);
-	free(asking->client);
 }
 
 static void asking_free(struct asking *asking)
@@ -215,7 +205,7 @@ static void asking_free(struct asking *asking)
 		ask_all_cancel(asking->all);
 	if (asking->own)
 		asking->own->asking = NULL;
-	leave_gate(asking);
+	front_pass_leave(&asking->pass);
 	/* What the pool works on it gives back, and finds nobody. */
 	if (asking->gathered->asking)
 		asking->gathered->asking = NULL;
@@ -410,29 +400,20 @@ static size_t answer_max(const struct gathered *gathered)
 
 static bool enter_gate(struct asking *asking)
 {
+	static const struct front_pass_words words = {
+		"this client lists the catalog of the cluster too often at once",
+		"too many list the catalog of the cluster at once"
+	};
 	struct front_call *call = asking->errand.call;
-	struct ask_gate *gate = call->loop->front->ask_gate;
-	AUTO_FINI(buf) client = buf_limit(UPLOAD_OWNER_KEY_MAX);
-	enum ask_entered entered;
-	struct error err;
-
-	upload_owner_key(call->oci.ask.identity, &call->oci.ask.client, &client);
-	asking->weight =
+	size_t weight =
 		ask_weight(asking->gathered->members_len + 1, CATALOG_ROUNDS * answer_max(asking->gathered));
-	entered = gate ? ask_gate_enter(gate, buf_str(&client), asking->weight) : ASK_MAY;
-	if (entered == ASK_MAY) {
-		asking->client = check_strdup(buf_text(&client));
+	struct http_response *refusal =
+		front_pass_enter(&asking->pass, call->loop->front->ask_gate, &call->oci.ask, weight, &words);
+
+	if (!refusal)
 		return true;
-	}
 	counter_add(&call->loop->counters.catalog_refused_total, 1);
-	if (entered == ASK_CLIENT_HAS_MANY) {
-		(void)error_set(&err, ERROR_BUSY, "TOOMANYREQUESTS",
-			"this client lists the catalog of the cluster too often at once");
-		http_request_reply(call->oci.request, oci_reply_error(&err));
-	} else {
-		(void)error_set(&err, ERROR_BUSY, NULL, "too many list the catalog of the cluster at once");
-		http_request_reply(call->oci.request, oci_reply_later(RETRY_S, &err));
-	}
+	http_request_reply(call->oci.request, refusal);
 	return false;
 }
 

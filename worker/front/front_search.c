@@ -19,9 +19,9 @@
 #include "worker/auth/snapshot.h"
 #include "worker/cluster/ask_all.h"
 #include "worker/cluster/ask_gate.h"
+#include "worker/front/front_pass.h"
 #include "worker/front/front_step.h"
 #include "worker/oci/oci_reply.h"
-#include "worker/oci/upload_owner_key.h"
 #include "worker/registry/registry.h"
 #include "worker/search/search_others.h"
 
@@ -45,22 +45,12 @@ struct searching {
 	struct search_others *others; /* NULL: this worker is alone */
 	struct asked *asked;          /* of each member of the ring */
 	size_t members_len, left;     /* who has not answered yet */
-	char *client;                 /* in the gate */
-	size_t weight;
+	struct front_pass pass;
 };
 
 static struct ring *ring_of(const struct searching *searching)
 {
 	return searching->ask.snapshot->ring;
-}
-
-static void leave_gate(struct searching *searching)
-{
-	struct ask_gate *gate = searching->front->ask_gate;
-
-	if (gate && searching->client)
-		ask_gate_leave(gate, str_of(searching->client), searching->weight);
-	free(TAKE(searching->client));
 }
 
 static void searching_free(struct searching *searching)
@@ -69,7 +59,7 @@ static void searching_free(struct searching *searching)
 	for (size_t i = 0; i < searching->members_len; i++)
 		if (searching->asked[i].all)
 			ask_all_cancel(searching->asked[i].all);
-	leave_gate(searching);
+	front_pass_leave(&searching->pass);
 	if (searching->response)
 		http_response_free(searching->response);
 	free(searching->asked);
@@ -198,26 +188,18 @@ static size_t weight_of(const struct searching *searching)
 /* For this round. False: it was refused. */
 static bool enter_gate(struct searching *searching)
 {
+	static const struct front_pass_words words = { "this client searches the cluster too often at once",
+		"too many search the cluster at once" };
 	struct front_call *call = searching->errand.call;
-	struct ask_gate *gate = searching->front->ask_gate;
-	AUTO_FINI(buf) client = buf_limit(UPLOAD_OWNER_KEY_MAX);
-	enum ask_entered entered;
-	struct error err;
+	struct http_response *refusal;
 
-	leave_gate(searching);
-	upload_owner_key(searching->ask.identity, &searching->ask.client, &client);
-	searching->weight = most(1, weight_of(searching));
-	entered = gate ? ask_gate_enter(gate, buf_str(&client), searching->weight) : ASK_MAY;
-	if (entered == ASK_MAY) {
-		searching->client = check_strdup(buf_text(&client));
+	front_pass_leave(&searching->pass);
+	refusal = front_pass_enter(&searching->pass, searching->front->ask_gate, &searching->ask,
+		most(1, weight_of(searching)), &words);
+	if (!refusal)
 		return true;
-	}
 	counter_add(&call->loop->counters.search_refused_total, 1);
-	(void)error_set(&err, ERROR_BUSY, entered == ASK_CLIENT_HAS_MANY ? "TOOMANYREQUESTS" : NULL,
-		entered == ASK_CLIENT_HAS_MANY ? "this client searches the cluster too often at once"
-					       : "too many search the cluster at once");
-	reply(searching,
-		entered == ASK_CLIENT_HAS_MANY ? oci_reply_error(&err) : oci_reply_later(RETRY_S, &err));
+	reply(searching, refusal);
 	return false;
 }
 
